@@ -37,16 +37,29 @@ def group_sums(rows: Floats, group: Ints, groups: int) -> Floats:
     return sums
 
 
+def group_means(rows: Floats, group: Ints, groups: int) -> Floats:
+    """Mean of the rows of each group, (groups, d); of a group without rows, that of all rows.
+
+    Args:
+        rows: float64 (n, d), n at least 1.
+        group: int64 (n,), below `groups`.
+        groups: how many.
+    """
+    counts = np.bincount(group, minlength=groups)
+    means = np.tile(rows.mean(0), (groups, 1))
+    seen = counts > 0
+    means[seen] = group_sums(rows, group, groups)[seen] / counts[seen][:, None]
+    return means
+
+
 def about_group_means(rows: Floats, group: Ints) -> Floats:
     """Rows about the mean of their group, (n, d).
 
     Args:
-        rows: float (n, d).
+        rows: float64 (n, d), n at least 1.
         group: int64 (n,), from 0 on.
     """
-    groups = int(group.max(initial=-1)) + 1
-    count = np.maximum(np.bincount(group, minlength=groups), 1)
-    centred: Floats = rows - (group_sums(rows, group, groups) / count[:, None])[group]
+    centred: Floats = rows - group_means(rows, group, int(group.max()) + 1)[group]
     return centred
 
 

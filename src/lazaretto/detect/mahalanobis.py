@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
-from lazaretto.detect.arrays import group_sums, own_column, without_own_column
+from lazaretto.detect.arrays import group_means, own_column, without_own_column
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.errors import UsageError
 
@@ -87,10 +87,7 @@ class Mahalanobis:
         n_classes = len(reference.classes) if labelled else 1
         counts = np.bincount(label, minlength=n_classes)
         center = rows.mean(0)
-        means = np.tile(center, (n_classes, 1))
-        # A class that the split lacks keeps the centre as its mean.
-        seen = counts > 0
-        means[seen] = group_sums(rows, label, n_classes)[seen] / counts[seen][:, None]
+        means = group_means(rows, label, n_classes)
         centred = rows - means[label]
         # Where no class has two rows, nothing is known of the scatter inside one.
         least = LEAST_WITHIN * float(np.square(rows - center).mean())

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.embed.columns import image_files, is_list
-from lazaretto.embed.identity import identity_digest
-from lazaretto.embed.state import pack, unpacked
+from lazaretto.embed.state import Packed, pack, unpacked
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _FILE_ROWS, _ROWS = 1024, 256
 
 
 @dataclass(frozen=True, slots=True)
-class ContrastiveEncoder:
+class ContrastiveEncoder(Packed):
     """What a small convolutional network says of an image, after SimCLR (Chen et al. 2020).
 
     Attributes:
@@ -56,18 +55,6 @@ class ContrastiveEncoder:
         from lazaretto.embed.convolutions import CELLS
 
         return CELLS**2 * len(self.tensors[f"layer{len(self.tensors) // 2 - 1}.bias"])
-
-    @property
-    def weights(self) -> str:
-        """sha256 (hex) of what was learned."""
-        import hashlib
-
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        """The same, under the encoder's name."""
-        return identity_digest(self.name, self.weights, {})
 
     def to_bytes(self) -> bytes:
         """The state: a line of JSON, then safetensors."""

@@ -9,8 +9,7 @@ import numpy as np
 
 from lazaretto.embed.columns import texts
 from lazaretto.embed.hashing import HashingEncoder, fit_hashing
-from lazaretto.embed.identity import identity_digest
-from lazaretto.embed.state import pack, unpacked
+from lazaretto.embed.state import Packed, pack, unpacked
 from lazaretto.embed.text_views import text_view, words
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
@@ -36,7 +35,7 @@ _PROJECTION = "base.projection"
 
 
 @dataclass(frozen=True, slots=True)
-class ContrastiveTextEncoder:
+class ContrastiveTextEncoder(Packed):
     """A learned projection of the base encoder's vector of a text, L2-normalised.
 
     Attributes:
@@ -59,18 +58,6 @@ class ContrastiveTextEncoder:
     def dimensions(self) -> int:
         """Width of the vectors."""
         return len(self.tensors["weight"])
-
-    @property
-    def weights(self) -> str:
-        """sha256 (hex) of what was learned, and of the base."""
-        import hashlib
-
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        """The same, under the encoder's name."""
-        return identity_digest(self.name, self.weights, {})
 
     def to_bytes(self) -> bytes:
         """The state: a line of JSON, then safetensors; of a model as base, its digest."""

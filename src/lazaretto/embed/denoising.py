@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lazaretto.embed.columns import is_list
-from lazaretto.embed.identity import identity_digest
-from lazaretto.embed.state import pack, unpacked
+from lazaretto.embed.state import Packed, pack, unpacked
 from lazaretto.embed.tabular import TabularEncoder, fit_tabular, read_tabular
 from lazaretto.errors import PolicyError, ReferenceMismatchError
 
@@ -26,7 +25,7 @@ _HELD_OUT, _PATIENCE, _BATCH, _RATE = 0.15, 5, 256, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class DenoisingEncoder:
+class DenoisingEncoder(Packed):
     """The hidden code of a network that learned to undo noise (Vincent et al. 2010).
 
     Attributes:
@@ -49,18 +48,6 @@ class DenoisingEncoder:
     def dimensions(self) -> int:
         """Width of the vectors."""
         return int(self.tensors["code.weight"].shape[0])
-
-    @property
-    def weights(self) -> str:
-        """sha256 (hex) of what was learned."""
-        import hashlib
-
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        """The same, under the encoder's name."""
-        return identity_digest(self.name, self.weights, {})
 
     def to_bytes(self) -> bytes:
         """The state: a line of JSON, then safetensors."""

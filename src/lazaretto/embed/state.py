@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lazaretto.embed.identity import identity_digest
 from lazaretto.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -15,6 +18,31 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Tensors = dict[str, npt.NDArray[np.float32]]
+
+
+class Packed(ABC):
+    """An encoder whose state is all that it is: its digest is that of the state, under its name."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Encoder name."""
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """The state, as `pack` puts it together."""
+
+    @property
+    def weights(self) -> str:
+        """sha256 (hex) of the state."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """The same, under the encoder's name."""
+        return identity_digest(self.name, self.weights, {})
 
 
 def pack(head: Mapping[str, Any], tensors: Tensors) -> bytes:

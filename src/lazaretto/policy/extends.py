@@ -130,19 +130,19 @@ def _from_here(base: Document, folder: Path) -> dict[str, Any]:
     def moved(text: str) -> str:
         return text if Path(text).is_absolute() else os.path.relpath(own / text, folder)
 
+    def there(named: object) -> bool:
+        return isinstance(named, str) and (own / named).exists()
+
     said = _together({}, base.content)
     said.pop("extends", None)
     if said.get("contract") is not None:
         said["contract"] = _moved_contract(said["contract"], moved, own)
     embed: dict[str, Any] = dict(said.get("embed") or {})
     options = embed.get("options")
-    for part, key in ((embed, "model"), (options, "base")):
-        if not isinstance(part, dict):
-            continue
-        named = part.get(key)
-        if isinstance(named, str) and (own / named).exists():
-            said["embed"] = embed
-            part[key] = moved(named)
+    if there(embed.get("model")):
+        said["embed"] = embed = embed | {"model": moved(embed["model"])}
+    if isinstance(options, dict) and there(options.get("base")):
+        said["embed"] = embed | {"options": options | {"base": moved(options["base"])}}
     sources: dict[str, Any] = dict(said.get("sources") or {})
     if isinstance(sources.get("places"), list):
         places = [text if "://" in text else moved(text) for text in sources["places"]]

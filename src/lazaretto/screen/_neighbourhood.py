@@ -184,11 +184,11 @@ def _directions(vector: Floats, label: Ints, trusted: Ints, reference: Reference
     fitted = [scorer.detectors.get("mahalanobis") for scorer in reference.scorers]
     maps = [detector.state()["whiten"] for detector in fitted if detector is not None]
     if maps and (unseen or rows >= ROWS_PER_DIMENSION * width):
-        for number in np.unique(label).tolist():
-            mine, place = label == number, number if len(maps[0]) > 1 else 0
-            inverse = np.mean(
-                [one[place].T.astype(np.float64) @ one[place] for one in maps], axis=0
-            )
+        place = label if len(maps[0]) > 1 else np.zeros_like(label)
+        for number in np.unique(place).tolist():
+            of_it = [one[number].astype(np.float64) for one in maps]
+            inverse = np.mean([one.T @ one for one in of_it], axis=0)
+            mine = place == number
             centred[mine] = centred[mine] @ np.linalg.cholesky(inverse)
     elif not unseen:
         centred = centred @ _of_both_sides(centred, trusted, reference).T

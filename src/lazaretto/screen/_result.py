@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,3 +52,8 @@ class Screening:
     pool: Pool | None = None
     odd: tuple[list[OddRecords], list[OddRecords]] = field(default_factory=lambda: ([], []))
     suspects: pa.Table | None = None
+
+    def noted(self, more: str | None) -> Screening:
+        """The same, with one more note; None: nothing is to be noted."""
+        note = "; ".join(text for text in (self.note, more) if text)
+        return replace(self, note=note or None)

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from lazaretto.errors import ChangedFileError
 from lazaretto.ledger.chain import entry
-from lazaretto.ledger.deletions import deletions_of_each
 from lazaretto.ledger.events import BatchScreened
 from lazaretto.stages.companions import screenings_of
 from lazaretto.stages.fingerprints import content_columns, fingerprints
+from lazaretto.stages.left_out import deleted_files, left_out_told, unusable
 from lazaretto.storage import tables
 from lazaretto.storage.sidecars import read_numbered, read_table, write_table
-from lazaretto.values import CopiesFound, Fingerprints, LeftOut, PoolMember, Verdict
+from lazaretto.values import CopiesFound, Fingerprints, PoolMember, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,12 +34,11 @@ if TYPE_CHECKING:
     from lazaretto.screen._copies_groups import Looked
     from lazaretto.stages.results import Reading
     from lazaretto.storage.store import Store
-    from lazaretto.values import StoredFile
+    from lazaretto.values import LeftOut, StoredFile
 
 LOOKED_AT = 10
 """For each batch that is compared so many deliveries are looked at, at most: others may be of
 another dataset, or may not have been screened."""
-TOLD = 5
 _PAGE = 100
 
 
@@ -94,12 +93,7 @@ def came_before(connection: Connection, reading: Reading, received: Received) ->
             found.append(Before(batch, source, seq, event.prints))
         if len(found) == settings.batches:
             break
-    deleted = {
-        path
-        for each in deletions_of_each(connection, [one.batch for one in found]).values()
-        for one in each
-        for path in one.event.files
-    }
+    deleted = deleted_files(connection, [one.batch for one in found])
     return [one for one in found if one.prints.file.path not in deleted]
 
 
@@ -198,10 +192,10 @@ def look_for_copies(
         return [str(name) for name in found["record_id"].to_pylist()]
 
     members = [member for member, _ in files]
-    note = _left_out_told(left_out)
+    screening = screening.noted(left_out_told(left_out, "the search for copies in other batches"))
     if not looked:
         found = CopiesFound(members, left_out, 0, 0, 0, 0, [], None, [], 0, 0)
-        return Copied(_noted(screening, note), own, found)
+        return Copied(screening, own, found)
     seen = find_copies(prints, ids, received.source, looked, reference, policy, names_of)
     found = CopiesFound(
         looked=members,
@@ -216,9 +210,9 @@ def look_for_copies(
         exact=seen.exact,
         other_columns=sum(not one.content for one in looked),
     )
-    screening = replace(_noted(screening, note), tests=[*screening.tests, seen.test])
+    screening = replace(screening, tests=[*screening.tests, seen.test])
     if seen.test.fired:
-        screening = _noted(screening, f"{seen.test.name}: {seen.test.detail}")
+        screening = screening.noted(f"{seen.test.name}: {seen.test.detail}")
     if policy.screen.copies.mode == "enforce":
         screening = _holding(
             screening, {int(rows[row]): said for row, said in seen.reasons.items()}
@@ -266,24 +260,8 @@ def _read(
         try:
             prints = Prints.of_table(read_table(store, file, columns=NUMBERS))
         except ChangedFileError as error:
-            what = "does not match its digest on record" if store.exists(file.path) else "is lost"
-            problem = f"the file of its fingerprints {what} ({error.found})"
-            left_out.append(LeftOut(one.batch, one.seq, file.sha256, problem))
+            left_out.append(unusable(store, one.batch, one.seq, file, "fingerprints", error))
             continue
         looked.append(Looked(one.batch, one.source, prints, content, near))
         files.append((PoolMember(one.batch, one.seq, file.sha256), file))
     return looked, files, left_out
-
-
-def _left_out_told(left_out: list[LeftOut]) -> str | None:
-    if not left_out:
-        return None
-    told = "; ".join(f"{one.batch}: {one.problem}" for one in left_out[:TOLD])
-    more = len(left_out) - TOLD
-    rest = f"; and {more} more" if more > 0 else ""
-    return f"left out of the search for copies in other batches: {told}{rest}"
-
-
-def _noted(screening: Screening, note: str | None) -> Screening:
-    said = "; ".join(text for text in (screening.note, note) if text)
-    return replace(screening, note=said or None)

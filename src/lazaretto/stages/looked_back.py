@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from lazaretto.drift.source import screened_before
 from lazaretto.errors import ChangedFileError
-from lazaretto.ledger.deletions import deletions_of_each
+from lazaretto.stages.left_out import deleted_files, left_out_told, unusable
 from lazaretto.stats.looks import look_back
 from lazaretto.storage.sidecars import read_table
-from lazaretto.values import LeftOut, PoolMember
+from lazaretto.values import PoolMember
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from lazaretto.received import Received
     from lazaretto.screen import Earlier
     from lazaretto.storage.store import Store
-    from lazaretto.values import StoredFile
-
-
-TOLD = 5
-"""Batches that were left out are named up to so many; the ledger has all of them."""
+    from lazaretto.values import LeftOut, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +59,7 @@ def looked_at(
     if not batches:
         return []
     before = screened_before(connection, question, received.seq, batches)
-    deleted = {
-        path
-        for found in deletions_of_each(connection, [event.batch for _, event in before]).values()
-        for one in found
-        for path in one.event.files
-    }
+    deleted = deleted_files(connection, [event.batch for _, event in before])
     return [
         LookedAt(event.batch, seq, event.suspects)
         for seq, event in before
@@ -93,12 +84,7 @@ class LookedBack:
     @property
     def note(self) -> str | None:
         """Which batches were left out and why, in words; None: none was."""
-        if not self.left_out:
-            return None
-        told = "; ".join(f"{one.batch}: {one.problem}" for one in self.left_out[:TOLD])
-        more = len(self.left_out) - TOLD
-        rest = f"; and {more} more" if more > 0 else ""
-        return f"left out of the look at earlier batches of this source: {told}{rest}"
+        return left_out_told(self.left_out, "the look at earlier batches of this source")
 
 
 def read_earlier(store: Store, found: list[LookedAt]) -> LookedBack:
@@ -117,10 +103,8 @@ def read_earlier(store: Store, found: list[LookedAt]) -> LookedBack:
         try:
             suspects = read_table(store, one.suspects)
         except ChangedFileError as error:
-            gone = not store.exists(one.suspects.path)
-            what = "is lost" if gone else "does not match its digest on record"
-            problem = f"the file of its odd records {what} ({error.found})"
-            back.left_out.append(LeftOut(one.batch, one.seq, one.suspects.sha256, problem))
+            left = unusable(store, one.batch, one.seq, one.suspects, "odd records", error)
+            back.left_out.append(left)
             continue
         back.batches.append(Earlier(one.batch, suspects))
         back.members.append(one.member)

@@ -234,7 +234,7 @@ def _screen(
         deployed=deploy_change(workspace.deploy, earlier, batch),
     )
     drift = policy.screen.drift
-    screening = replace(screening, note=_joined(screening.note, before.note))
+    screening = screening.noted(before.note)
     screening = _with_test(screening, watched.source, enforced=drift.mode == "enforce")
     screening = _with_test(screening, watched.fault, enforced=drift.faults == "enforce")
     copied = None
@@ -298,16 +298,9 @@ def _with_test(screening: Screening, test: TestSummary | None, *, enforced: bool
     screening = replace(screening, tests=[*screening.tests, test])
     if not test.fired or not enforced:
         return screening
-    verdict, note = screening.verdict, f"{test.name}: {test.detail}"
-    return replace(
-        screening,
-        verdict=verdict if verdict.holds_batch else Verdict.HOLD_BATCH,
-        note=_joined(screening.note, note),
-    )
-
-
-def _joined(said: str | None, more: str | None) -> str | None:
-    return "; ".join(text for text in (said, more) if text) or None
+    verdict = screening.verdict
+    verdict = verdict if verdict.holds_batch else Verdict.HOLD_BATCH
+    return replace(screening, verdict=verdict).noted(f"{test.name}: {test.detail}")
 
 
 def _vectors(

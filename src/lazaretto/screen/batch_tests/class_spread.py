@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lazaretto.detect.arrays import group_sums
+from lazaretto.detect.arrays import group_means
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.screen._seed import seed_for
 from lazaretto.screen.batch_tests.base import (
@@ -122,9 +122,6 @@ def _drawn(parts: Sequence[_Part], rng: np.random.Generator, rows: int) -> Float
 
 def _whitening(rows: Floats, label: Ints, classes: int) -> tuple[Floats, Floats]:
     """Class means (C, d) and the tied whitening map (d, d)."""
-    counts = np.bincount(label, minlength=classes)
-    means = np.tile(rows.mean(0), (classes, 1))
-    seen = counts > 0
-    means[seen] = group_sums(rows, label, classes)[seen] / counts[seen][:, None]
+    means = group_means(rows, label, classes)
     least = 1e-9 * float(np.square(rows - rows.mean(0)).mean())
     return means, whitening(ledoit_wolf(rows - means[label]), least=least)[0].astype(np.float32)

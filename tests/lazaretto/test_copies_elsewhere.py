@@ -241,3 +241,20 @@ def test_screened_again_it_says_the_same_and_a_trial_leaves_nothing(sqlite_yard:
     assert anew.copies is not None
     assert anew.prints == before[-1].prints
     assert anew.copies.looked == before[-1].copies.looked  # type: ignore[union-attr]
+
+
+def test_filler_that_is_sent_each_time_does_not_hide_copies_unseen(sqlite_yard: Yard) -> None:
+    yard = wide(sqlite_yard)
+    filler = blobs(40, 500, prefix="f-")
+    for number in range(3):
+        ids = pa.array([f"f{number}-{row}" for row in range(40)])
+        own = planted(number)
+        both = pa.concat_tables([own, filler.set_column(0, "id", ids).cast(own.schema)])
+        yard.judge(f"a{number}", both, "vendor-a")
+    first, *later = screenings(yard)
+    assert first.note is None or NAME not in first.note
+    for event in later:
+        assert event.copies is not None
+        assert event.copies.again
+        assert event.note is not None
+        assert f"most of {event.copies.again[0]} is delivered again by this batch" in event.note

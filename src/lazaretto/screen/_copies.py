@@ -57,6 +57,14 @@ class Seen:
     again: list[str]
     exact: int
 
+    @property
+    def again_told(self) -> str | None:
+        """Which batches do not count, in words; None: all do."""
+        if not self.again:
+            return None
+        again = ", ".join(self.again[:TOLD])
+        return f"most of {again} is delivered again by this batch, and does not count"
+
 
 def find_copies(
     own: Prints,
@@ -193,9 +201,8 @@ def _detail(seen: Seen, pool: Pool, policy: Policy) -> str:
         )
     elif seen.smallest > least:
         told.append(f"fewer than {seen.smallest} cannot be told from chance beside {beside}")
-    if seen.again:
-        again = ", ".join(seen.again[:TOLD])
-        told.append(f"most of {again} is delivered again by this batch, and does not count")
+    if seen.again_told is not None:
+        told.append(seen.again_told)
     if pool.usual.bits is None:
         told.append(
             "trusted rows lie so near to each other that only equal contents were looked for"

@@ -213,6 +213,9 @@ def look_for_copies(
     screening = replace(screening, tests=[*screening.tests, seen.test])
     if seen.test.fired:
         screening = screening.noted(f"{seen.test.name}: {seen.test.detail}")
+    elif seen.again_told is not None:
+        # Else filler that is sent each time would hide copies, and nobody would know.
+        screening = screening.noted(f"{seen.test.name}: {seen.again_told}")
     if policy.screen.copies.mode == "enforce":
         screening = _holding(
             screening, {int(rows[row]): said for row, said in seen.reasons.items()}

@@ -42,6 +42,7 @@ class CutEngine:
         extents: Callable[[], Sequence[int]],
         *,
         task_rows: int | None = None,
+        side_by_side: bool = False,
     ) -> Iterator[tuple[Stretch | None, Output]]:
         stretches = self._cut(list(extents()), task_rows)
         done = {}

@@ -65,6 +65,7 @@ class Engine(Protocol):
         extents: Callable[[], Sequence[int]],
         *,
         task_rows: int | None = None,
+        side_by_side: bool = False,
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on a whole batch.
 
@@ -73,6 +74,9 @@ class Engine(Protocol):
             here: how this process does it, with what it has loaded.
             extents: tells the records of each chunk of the batch.
             task_rows: records of a stretch; default: as many as the engine takes.
+            side_by_side: that one process may call `here` in several threads at once, which is
+                faster where the libraries' own threads gain little. Other processes are several
+                anyway.
 
         Yields:
             Every stretch with its output, in the order of the stretches. An output is to be read

@@ -65,6 +65,7 @@ class RayEngine:
         extents: Callable[[], Sequence[int]],
         *,
         task_rows: int | None = None,
+        side_by_side: bool = False,  # noqa: ARG002  workers are
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on all stretches at once, as far as the cluster has room; see `Engine.map`."""
         stretches = stretches_of(extents(), task_rows or self.options.task_rows)

@@ -203,7 +203,7 @@ def screened(
         return loaded.data().extents()
 
     def pieces() -> Iterator[Piece]:
-        for _, output in engine.map(job, job.here(loaded), extents):
+        for _, output in engine.map(job, job.here(loaded), extents, side_by_side=True):
             piece = Piece.of_tables(output)
             before.append(before[-1] + piece.judged)
             if job.sample is not None:
@@ -214,7 +214,7 @@ def screened(
 
     def find_copies(centers: Floats, radius: float) -> Ints:
         near = job.near(centers, radius)
-        done = engine.map(near, near.here(loaded), extents)
+        done = engine.map(near, near.here(loaded), extents, side_by_side=True)
         found = [
             whole(output["near"])["position"].to_numpy() + before[0 if one is None else one.number]
             for one, output in done

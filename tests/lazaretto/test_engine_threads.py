@@ -106,10 +106,11 @@ def test_a_batch_is_screened_by_three_threads_as_by_one(
     sqlite_yard: Yard, fitted_reference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yard, rows = sqlite_yard, blobs(40_000, seed=8, flips=400)
-    used, scoring = set[int](), _score.score_piece
+    used, files, scoring = set[int](), list[object](), _score.score_piece
 
     def watched(*given: Any, **named: Any) -> Piece:
         used.add(get_ident())
+        files.append(given[0]._file)
         return scoring(*given, **named)
 
     monkeypatch.setattr(_score, "score_piece", watched)
@@ -119,6 +120,8 @@ def test_a_batch_is_screened_by_three_threads_as_by_one(
     with threadpool_limits(3):
         said = stages.screen(yard.workspace, batch, yard.policy).said
     assert len(used) > 1
+    assert len(set(map(id, files))) == len(files)  # two threads that share one read anything
+    monkeypatch.undo()
     stored = read_table(yard.workspace.store, said.scores)
     found = screen(rows, Reference.load(fitted_reference), yard.policy).records
     assert stored["record_id"].equals(found["record_id"])

@@ -206,8 +206,9 @@ def _screen(
     if profile is not None and policy.screen.drift.mode != "off":
         # Drift is measured on records that the screening reads anyway.
         sample = profile.sample(data.schema, policy, rows=received.rows, seed=seed)
+    records = Records.of(received, validated.cleaned)
     job = Scoring(
-        Records.of(received, validated.cleaned),
+        records,
         policy,
         stored,
         validated.failures,
@@ -217,7 +218,7 @@ def _screen(
     )
     exclude = set(failures["record_id"].to_pylist())
     with open_engine(policy, store, work_path(batch)) as engine:
-        loaded = Loaded(store, lambda: data, reference, exclude)
+        loaded = Loaded(store, lambda: records.open(store), reference, exclude)
         companions = read_companions(store, key.companions)
         before = read_earlier(store, together)
         screening, embeddings = screened(job, engine, loaded, companions, before.batches)

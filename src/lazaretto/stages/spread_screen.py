@@ -34,7 +34,7 @@ class Loaded:
 
     Attributes:
         store: has the vectors.
-        data: opens the batch.
+        data: opens the batch; each thread reads a file of its own.
         reference: that records are compared with.
         exclude: ids of records that are not judged.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lazaretto.detect.base import Chunk
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference.calibrated import apart_of
 from lazaretto.screen._decide import (
@@ -19,6 +20,7 @@ from lazaretto.screen._decide import (
     verdict_of,
 )
 from lazaretto.screen._groups import numbered
+from lazaretto.screen._matching import CloseTo
 from lazaretto.screen._neighbourhood import named_at
 from lazaretto.screen._over_batches import suspects_of
 from lazaretto.screen._parts import look_at_parts
@@ -41,12 +43,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lazaretto.detect.arrays import Floats
+    from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._decide import Decided, Rest
     from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._groups import Numbered
+    from lazaretto.screen._matching import Question
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._score import Scored
@@ -59,7 +62,7 @@ def judge(
     scored: Scored,
     reference: Reference,
     policy: Policy,
-    find_copies: Callable[[Floats, float], npt.NDArray[np.int64]],
+    find: Callable[[Question], Ints],
     companions: Sequence[Companion] = (),
     earlier: Sequence[Earlier] = (),
 ) -> Screening:
@@ -69,8 +72,8 @@ def judge(
         scored: the batch.
         reference: what it was scored against.
         policy: the policy.
-        find_copies: positions of all records within a distance of one of these vectors; called only
-            when copies were found in a sample of a larger batch.
+        find: positions of all records for which a question holds, in a second pass over the batch;
+            called only where something was found, in a batch that is larger than its sample.
         companions: other small batches of the source, the nearest first.
         earlier: batches of the source that are looked at together with it, the newest first.
     """
@@ -88,15 +91,22 @@ def judge(
     held[list(scored.problems)] = True
     whose = {column: numbered(texts) for column, texts in scored.groups.items()}
     alone, budget = pool is None or not pool.is_joint, decided.budget
+    sample, complete = scored.sample, len(scored.sample.position) == int(usable.sum())
+
+    def matching(question: Question) -> Ints:
+        if not complete:
+            return find(question)
+        return sample.position[question.holds_for(Chunk(sample.embedding, sample.label))]
+
     parts = look_at_parts(
-        scored, measured, whose, reference, policy, budget, earlier=earlier, alone=alone
+        scored, measured, whose, reference, policy, budget, matching, earlier=earlier, alone=alone
     )
     for reasons in parts.reasons:
         held[list(reasons)] = True
     tested = run_tests(scored, held, reference, policy, pool)
     copies = tested.copies
-    if len(copies) and len(scored.sample.position) < int(usable.sum()):
-        copies = np.union1d(copies, find_copies(tested.copies_of, tested.radius))
+    if len(copies) and not complete:
+        copies = np.union1d(copies, find(CloseTo(tested.copies_of, tested.radius)))
     held[copies] = True
     cannot = _why_not(scored, decided, policy) if decided.cannot_judge(policy) else None
     fired = {test.name: test.detail for test in tested.tests if test.name in tested.fired}

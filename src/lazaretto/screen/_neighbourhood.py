@@ -10,23 +10,29 @@ import numpy as np
 from lazaretto.detect.arrays import about_group_means
 from lazaretto.detect.covariance import ledoit_wolf, whitening
 from lazaretto.detect.mahalanobis import LEAST_WITHIN, ROWS_PER_DIMENSION
+from lazaretto.screen._beyond import find_beyond
 from lazaretto.screen._scan import MOST, SUSPECT, Suspects, scan
 from lazaretto.screen._seed import seed_for
 from lazaretto.text import cut
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
     from lazaretto.detect.arrays import Floats, Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._matching import Question
     from lazaretto.screen._score import Scored
     from lazaretto.stats.localised import Budget, KnownRows
 
 NEIGHBOURHOOD = "neighbourhood"
+BEYOND = (
+    "further out than every trusted record of the class, in the direction of odd records that lie "
+    "together"
+)
 OTHERS = 4000
 """Trusted rows that are no suspects, at most, from which the whitening is learned as well."""
 
@@ -51,11 +57,12 @@ class Neighbourhoods:
 
     Attributes:
         test: it, as the batch tests are told.
-        named: the records that may be held for it.
+        named: the records that may be held for it: those that lie together, and those that differ
+            from their class in the same way.
     """
 
     test: TestSummary
-    named: Named
+    named: list[Named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,11 @@ def named_at(records: int, searches: Sequence[Named]) -> npt.NDArray[np.float64]
 
 
 def find_neighbourhoods(
-    scored: Scored, reference: Reference, policy: Policy, alpha: float
+    scored: Scored,
+    reference: Reference,
+    policy: Policy,
+    alpha: float,
+    matching: Callable[[Question], Ints],
 ) -> Neighbourhoods | None:
     """Looks for odd records that lie together as odd trusted ones do not.
 
@@ -98,6 +109,7 @@ def find_neighbourhoods(
         reference: that it was scored against.
         policy: says whether what is found is held.
         alpha: see `search_level`.
+        matching: tells the positions of the batch's records for which a question holds.
 
     Returns:
         None where it is off, or where there are too few odd records.
@@ -118,16 +130,28 @@ def find_neighbourhoods(
         f"lie together are of this batch; {found.expected:.1f} are expected beside odd trusted ones"
     )
     level = found.level[: len(odd.position)]
-    fired = found.p_value <= alpha
-    detail = told
-    if fired:
-        detail += f". {int((level <= alpha).sum())} records lie in such neighbourhoods"
     there = np.flatnonzero(np.isfinite(level))
     if mode != "enforce":
-        detail, there = f"{detail}. {REPORTED_ONLY}", there[:0]
+        there = there[:0]
+    together = Named(odd.position[there], level[there], alpha, f"{NEIGHBOURHOOD}: {told}")
+    position, from_level = find_beyond(
+        odd.embedding[there], label[there], level[there], scored, reference, matching
+    )
+    beyond = Named(position, from_level, alpha, f"{NEIGHBOURHOOD}: {BEYOND}")
+    fired, detail = found.p_value <= alpha, told
+    if fired:
+        detail += f". {int((level <= alpha).sum())} records lie in such neighbourhoods"
+        detail += beyond_told(together, beyond)
+    if mode != "enforce":
+        detail = f"{detail}. {REPORTED_ONLY}"
     test = TestSummary(NEIGHBOURHOOD, found.p_value, alpha, fired, detail)
-    named = Named(odd.position[there], level[there], alpha, f"{NEIGHBOURHOOD}: {told}")
-    return Neighbourhoods(test, named)
+    return Neighbourhoods(test, [together, beyond])
+
+
+def beyond_told(together: Named, beyond: Named) -> str:
+    """How many records are named by their direction alone; empty where none is."""
+    more = len(beyond.reasons.keys() - together.reasons.keys())
+    return f"; {more} more are {BEYOND}" if more else ""
 
 
 def label_told(label: int, reference: Reference) -> str:

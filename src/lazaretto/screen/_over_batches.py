@@ -9,19 +9,28 @@ import numpy as np
 import pyarrow as pa
 
 from lazaretto.batch._lists import as_lists, as_matrix
+from lazaretto.screen._beyond import find_beyond
 from lazaretto.screen._measured import class_numbers
-from lazaretto.screen._neighbourhood import NEIGHBOURHOOD, Named, beside_known, label_told
+from lazaretto.screen._neighbourhood import (
+    BEYOND,
+    NEIGHBOURHOOD,
+    Named,
+    beside_known,
+    beyond_told,
+    label_told,
+)
 from lazaretto.screen._scan import MOST, SUSPECT, scan
 from lazaretto.screen._seed import seed_for
 from lazaretto.values import REPORTED_ONLY, TestSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._earlier import Earlier
+    from lazaretto.screen._matching import Question
     from lazaretto.screen._score import Scored
 
 OVER_BATCHES = "source_neighbourhood"
@@ -36,12 +45,13 @@ class OverBatches:
 
     Attributes:
         test: it, as the batch tests are told.
-        named: the records of this batch that may be held for it.
+        named: the records of this batch that may be held for it: those that lie together, and
+            those that differ from their class in the same way.
         note: what a reviewer is told, with the records of earlier batches; None: nothing was found.
     """
 
     test: TestSummary
-    named: Named
+    named: list[Named]
     note: str | None
 
 
@@ -60,7 +70,12 @@ def suspects_of(scored: Scored) -> pa.Table:
 
 
 def find_over_batches(
-    scored: Scored, earlier: Sequence[Earlier], reference: Reference, policy: Policy, alpha: float
+    scored: Scored,
+    earlier: Sequence[Earlier],
+    reference: Reference,
+    policy: Policy,
+    alpha: float,
+    matching: Callable[[Question], Ints],
 ) -> OverBatches | None:
     """Looks for neighbourhoods among the odd records of a batch and of those before it together.
 
@@ -74,6 +89,7 @@ def find_over_batches(
         policy: says whether what is found is held.
         alpha: see `lazaretto.screen._neighbourhood.search_level`; 0: no record is named, and the
             p-value is for the source's evidence alone.
+        matching: tells the positions of the batch's records for which a question holds.
 
     Returns:
         None where it is off, there are no other batches, or there are too few odd records.
@@ -94,14 +110,9 @@ def find_over_batches(
         return None
     together = pa.concat_tables(tables).take(pa.array(chosen))
     p_value, whose = p_value[chosen], whose[chosen]
-    suspects = beside_known(
-        as_matrix(together["embedding"]),
-        class_numbers(together["label"], reference.classes),
-        p_value,
-        bar,
-        scored.known,
-        reference,
-    )
+    vector = as_matrix(together["embedding"])
+    label = class_numbers(together["label"], reference.classes)
+    suspects = beside_known(vector, label, p_value, bar, scored.known, reference)
     found = scan(suspects, seed=seed_for(scored.seed, "neighbourhoods over batches"))
     if found is None:
         return None
@@ -111,11 +122,17 @@ def find_over_batches(
         f"{found.expected:.1f} are expected beside odd trusted ones"
     )
     level = found.level[: len(chosen)]
-    here = np.flatnonzero(np.isfinite(level) & (whose == 0))
+    there = np.flatnonzero(np.isfinite(level))
     if mode != "enforce" or alpha <= 0:
-        here = here[:0]
+        there = there[:0]
+    here = there[whose[there] == 0]
     positions = _positions(scored)[chosen[here]]
     named = Named(positions, level[here], alpha, f"{OVER_BATCHES}: {told}")
+    beyond = Named(
+        *find_beyond(vector[there], label[there], level[there], scored, reference, matching),
+        alpha,
+        f"{OVER_BATCHES}: {BEYOND}",
+    )
     fired, detail, note = found.p_value <= alpha, told, None
     if fired:
         members = level <= alpha
@@ -133,11 +150,14 @@ def find_over_batches(
             f". {int((members & (whose == 0)).sum())} records of this batch lie in such "
             f"neighbourhoods, and of earlier batches {', '.join(others[:TOLD]) or 'none'}{more}"
         )
+        detail += beyond_told(named, beyond)
     if mode != "enforce":
         detail = f"{detail}. {REPORTED_ONLY}"
     if fired:
         note = f"{OVER_BATCHES}: {detail}"
-    return OverBatches(TestSummary(OVER_BATCHES, found.p_value, alpha, fired, detail), named, note)
+    return OverBatches(
+        TestSummary(OVER_BATCHES, found.p_value, alpha, fired, detail), [named, beyond], note
+    )
 
 
 def _bar(table: pa.Table) -> float:

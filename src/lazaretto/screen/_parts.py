@@ -11,12 +11,14 @@ from lazaretto.screen._neighbourhood import find_neighbourhoods, search_level
 from lazaretto.screen._over_batches import find_over_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from lazaretto.detect.arrays import Ints
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._earlier import Earlier
     from lazaretto.screen._groups import Numbered
+    from lazaretto.screen._matching import Question
     from lazaretto.screen._measured import Measured
     from lazaretto.screen._neighbourhood import Named
     from lazaretto.screen._score import Scored
@@ -48,6 +50,7 @@ def look_at_parts(
     reference: Reference,
     policy: Policy,
     budget: Budget,
+    matching: Callable[[Question], Ints],
     *,
     earlier: Sequence[Earlier],
     alone: bool,
@@ -61,19 +64,20 @@ def look_at_parts(
         reference: that it was scored against.
         policy: the policy.
         budget: how the chance of holding anything of a clean batch is shared.
+        matching: tells the positions of the records for which a question holds.
         earlier: batches of the source that are looked at together with it.
         alone: whether the batch is judged alone: one that is too small has no parts.
     """
     level = search_level(budget, policy, over_batches=bool(earlier))
-    over = find_over_batches(scored, earlier, reference, policy, level if alone else 0.0)
+    over = find_over_batches(scored, earlier, reference, policy, level if alone else 0.0, matching)
     tests: list[TestSummary] = []
     reasons: list[dict[int, str]] = []
     named: list[Named] = []
     if alone:
-        found = find_neighbourhoods(scored, reference, policy, level)
+        found = find_neighbourhoods(scored, reference, policy, level, matching)
         if found is not None:
             tests.append(found.test)
-            named.append(found.named)
+            named += found.named
         others = [
             find_apart(scored, reference, policy, budget.apart),
             find_groups(groups, measured, policy, budget.scan / 2),
@@ -82,6 +86,6 @@ def look_at_parts(
         reasons += [more.reasons for more in others if more is not None]
     if over is not None:
         tests.append(over.test)
-        named.append(over.named)
+        named += over.named
     reasons = [*(one.reasons for one in named), *reasons]
     return Parts(tests, reasons, named, None if over is None else over.note)

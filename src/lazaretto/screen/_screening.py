@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lazaretto.batch import Batch
-    from lazaretto.detect.arrays import Floats
     from lazaretto.embed.reader import Tap
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.screen._earlier import Earlier
+    from lazaretto.screen._matching import Question
     from lazaretto.screen._pool import Companion
     from lazaretto.screen._result import Screening
 
@@ -70,7 +70,7 @@ def screen(
     from lazaretto.batch import table_digest
     from lazaretto.embed.reader import opened
     from lazaretto.screen._judge import judge
-    from lazaretto.screen._near import positions_near
+    from lazaretto.screen._matching import positions_where
     from lazaretto.screen._score import score_batch
     from lazaretto.screen._seed import seed_of
 
@@ -87,15 +87,9 @@ def screen(
         tap=tap,
     )
 
-    def find_copies(centers: Floats, radius: float) -> npt.NDArray[np.int64]:
-        return positions_near(
-            batch,
-            reference,
-            policy,
-            exclude=exclude,
-            embeddings=embeddings,
-            centers=centers,
-            radius=radius,
+    def find(question: Question) -> npt.NDArray[np.int64]:
+        return positions_where(
+            batch, reference, policy, question, exclude=exclude, embeddings=embeddings
         )
 
-    return judge(scored, reference, policy, find_copies, companions, earlier)
+    return judge(scored, reference, policy, find, companions, earlier)

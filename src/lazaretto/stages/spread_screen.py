@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from lazaretto.batch import Batch, Stretch
-    from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.detect.arrays import Ints
     from lazaretto.drift import Sample
     from lazaretto.engine import Engine, Output, Run
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
     from lazaretto.registry.stored import StoredReference
     from lazaretto.screen import Companion, Earlier, Screening
+    from lazaretto.screen._matching import Question
     from lazaretto.stages.spread import Records
     from lazaretto.storage.store import Store
     from lazaretto.values import StoredFile
@@ -104,9 +105,9 @@ class Scoring:
 
         return run
 
-    def near(self, centers: Floats, radius: float) -> Near:
-        """The search for records of the same batch that lie close to some vectors."""
-        return Near(self, centers, radius)
+    def asking(self, question: Question) -> Asking:
+        """The search for records of the same batch for which a question holds."""
+        return Asking(self, question)
 
     def loaded(self, store: Store) -> Loaded:
         """Loads it on another machine.
@@ -136,18 +137,16 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """Finds records that lie close to some vectors, in a second pass over the batch.
+class Asking:
+    """Finds records for which a question holds, in a second pass over the batch.
 
     Attributes:
         scoring: how they were scored.
-        centers: float32 (s, d).
-        radius: Euclidean.
+        question: what is asked of each.
     """
 
     scoring: Scoring
-    centers: Floats
-    radius: float
+    question: Question
 
     def open(self, store: Store) -> Run:
         """Loads the reference on another machine; see `lazaretto.engine.Job`."""
@@ -155,19 +154,18 @@ class Near:
 
     def here(self, loaded: Loaded) -> Run:
         """Looks for them here; gives their positions among a stretch's judged records."""
-        from lazaretto.screen._near import positions_near
+        from lazaretto.screen._matching import positions_where
 
         def run(stretch: Stretch | None) -> Output:
-            found = positions_near(
+            found = positions_where(
                 cut_out(loaded.data(), stretch),
                 loaded.reference,
                 self.scoring.policy,
+                self.question,
                 exclude=loaded.exclude,
                 embeddings=self.scoring.vectors_of(loaded.store, stretch),
-                centers=self.centers,
-                radius=self.radius,
             )
-            return {"near": [pa.table({"position": pa.array(found)})]}
+            return {"found": [pa.table({"position": pa.array(found)})]}
 
         return run
 
@@ -212,17 +210,17 @@ def screened(
                 vectors.append(whole(output["compared_vectors"]))
             yield piece
 
-    def find_copies(centers: Floats, radius: float) -> Ints:
-        near = job.near(centers, radius)
-        done = engine.map(near, near.here(loaded), extents, side_by_side=True)
+    def find(question: Question) -> Ints:
+        asking = job.asking(question)
+        done = engine.map(asking, asking.here(loaded), extents, side_by_side=True)
         found = [
-            whole(output["near"])["position"].to_numpy() + before[0 if one is None else one.number]
+            whole(output["found"])["position"].to_numpy() + before[0 if one is None else one.number]
             for one, output in done
         ]
         return np.concatenate(found)
 
     scored = gathered(pieces(), reference, job.policy, seed=job.seed)
-    screening = judge(scored, reference, job.policy, find_copies, companions, earlier)
+    screening = judge(scored, reference, job.policy, find, companions, earlier)
     return screening, pa.concat_tables(vectors) if vectors else None
 
 

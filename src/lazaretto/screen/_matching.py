@@ -1,13 +1,15 @@
-"""A second pass over a batch: which of its records lie close to some vectors."""
+"""A second pass over a batch: for which of its records a question holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lazaretto.batch._columns import class_indices
 from lazaretto.detect.base import Chunk
 from lazaretto.detect.neighbours import NeighbourIndex
 from lazaretto.embed import load_encoder
@@ -25,31 +27,53 @@ if TYPE_CHECKING:
     from lazaretto.reference import Reference
 
 
-def positions_near(
+class Question(Protocol):
+    """Plain values, which are sent to other processes."""
+
+    def holds_for(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        """Whether it holds, for each record of a chunk, bool (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTo:
+    """Does a record lie within a distance of one of some vectors?
+
+    Attributes:
+        centers: float32 (s, d).
+        radius: Euclidean.
+    """
+
+    centers: Floats
+    radius: float
+
+    def holds_for(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        """See `Question`."""
+        nearest = NeighbourIndex(self.centers).search(chunk, 1).distance[:, 0]
+        return np.asarray(nearest <= self.radius, dtype=bool)
+
+
+def positions_where(
     batch: Batch | pa.Table | str | Path,
     reference: Reference,
     policy: Policy,
+    question: Question,
     *,
     exclude: Collection[str],
     embeddings: pa.Table | None,
-    centers: Floats,
-    radius: float,
 ) -> npt.NDArray[np.int64]:
-    """Positions of the scorable records within a distance of one of some vectors.
+    """Positions of the scorable records for which a question holds, int64 (m,).
 
     Args:
         batch: read once more.
-        reference: gives the width of the vectors.
+        reference: gives the width of the vectors, and the classes.
         policy: gives columns and encoder.
+        question: what is asked of each record.
         exclude: ids of records that are not judged, and so have no position.
         embeddings: vectors made earlier.
-        centers: float32 (s, d).
-        radius: Euclidean.
     """
     encoder = load_encoder(policy, reference.encoder_state)
     reader = Reader(policy.columns, encoder, reference.encoder.dimensions, (), embeddings)
     excluded = pa.array(sorted(exclude), pa.string())
-    index = NeighbourIndex(centers)
     found, judged = [], 0
     for rows in reader.rows(batch):
         keep = np.ones(len(rows), dtype=bool)
@@ -57,9 +81,11 @@ def positions_near(
             keep = ~pc.is_in(rows.ids, excluded).to_numpy(zero_copy_only=False)
         place = np.cumsum(keep) - 1
         keep[list(rows.vectors.problems)] = False
+        label = None if rows.label is None else class_indices(rows.label, reference.classes)
+        if label is not None:
+            keep &= label >= 0
         if keep.any():
-            chunk = Chunk(rows.vectors.values[keep])
-            close = index.search(chunk, 1).distance[:, 0] <= radius
-            found.append(judged + place[keep][close])
+            chunk = Chunk(rows.vectors.values[keep], None if label is None else label[keep])
+            found.append(judged + place[keep][question.holds_for(chunk)])
         judged += int(place[-1]) + 1
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)

@@ -1,0 +1,126 @@
+"""What differs from its class as found records do, and more than any trusted record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lazaretto.detect.arrays import about_group_means
+from lazaretto.detect.covariance import ledoit_wolf, whitening
+from lazaretto.detect.mahalanobis import LEAST_WITHIN
+from lazaretto.screen._measured import class_numbers
+from lazaretto.screen._scan import HIGHEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from lazaretto.detect.arrays import Floats, Ints
+    from lazaretto.detect.base import Chunk
+    from lazaretto.reference import Reference
+    from lazaretto.screen._matching import Question
+    from lazaretto.screen._score import Scored
+
+FEWEST_FOUND = 3
+"""So many records, at least, say in which direction they differ."""
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Does a record lie further out, in the direction of its class, than any trusted one?
+
+    Attributes:
+        direction: float64 (c, d), by class.
+        bar: float64 (c,), how far the furthest trusted record of each class is; infinite where
+            nothing was found of the class.
+    """
+
+    direction: Floats
+    bar: Floats
+
+    def holds_for(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
+        """See `lazaretto.screen._matching.Question`."""
+        holds = np.zeros(len(chunk), dtype=bool)
+        for number in np.flatnonzero(np.isfinite(self.bar)).tolist():
+            rows = slice(None) if chunk.label is None else np.flatnonzero(chunk.label == number)
+            holds[rows] = _reach(chunk.embedding[rows], self.direction[number]) > self.bar[number]
+        return holds
+
+
+def find_beyond(
+    vector: Floats,
+    label: Ints,
+    level: Floats,
+    scored: Scored,
+    reference: Reference,
+    matching: Callable[[Question], Ints],
+) -> tuple[Ints, Floats]:
+    """Records of a batch that differ from their class as found records do.
+
+    Poison of one kind has one cause, such as a trigger, which moves all of it the same way. The
+    records in the inner half of a neighbourhood are the ones that stand out most; others of the
+    kind may look ordinary by themselves. The direction in which the found ones differ is that of
+    Fisher's discriminant (1936): the difference of their mean from the mean of their class, by the
+    inverse of the covariance within classes. No trusted record of the class lies further out that
+    way than those that are named here. So of m clean records of the class about ``m / (t + 1)`` are
+    named with it, where t are trusted; and none where nothing was found.
+
+    Per class the direction is that of the records that are found at the lowest level, so that it is
+    the same at any level that a policy asks for.
+
+    Args:
+        vector: float32 (m, d), of records that were found.
+        label: int64 (m,), class of each.
+        level: float64 (m,), from which on each is found; `lazaretto.screen._scan.Scan.level`.
+        scored: the batch.
+        reference: that it was scored against.
+        matching: tells the positions of the batch's records for which a question holds.
+
+    Returns:
+        Positions, int64 (n,), and the level from which on each is named, float64 (n,).
+    """
+    lowest = np.full(max(1, len(reference.classes)), np.inf)
+    np.minimum.at(lowest, label, level)
+    first = [np.flatnonzero((label == k) & (level <= low)) for k, low in enumerate(lowest)]
+    asked = [
+        k for k, rows in enumerate(first) if lowest[k] <= HIGHEST and len(rows) >= FEWEST_FOUND
+    ]
+    if not asked:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    question = _question({k: vector[first[k]] for k in asked}, reference)
+    position = matching(question)
+    if not reference.classes:
+        return position, np.full(len(position), lowest[0])
+    texts = scored.label.take(position)
+    return position, lowest[class_numbers(texts, reference.classes)]
+
+
+def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
+    """In which direction records of some classes differ, and how far trusted ones go that way."""
+    trusted = reference.sample.embedding.astype(np.float64)
+    of = np.zeros(len(trusted), dtype=np.int64)
+    if reference.sample.label is not None:
+        of = reference.sample.label
+    inside = about_group_means(trusted, of)
+    least = LEAST_WITHIN * float(np.square(inside).mean())
+    white = whitening(ledoit_wolf(inside), least=least)[0]
+    classes = max(1, len(reference.classes))
+    direction, bar = np.zeros((classes, trusted.shape[1])), np.full(classes, np.inf)
+    for number, vectors in found.items():
+        mine = trusted[of == number]
+        if not len(mine):
+            continue
+        apart = vectors.astype(np.float64).mean(0) - mine.mean(0)
+        direction[number] = white.T @ (white @ apart)
+        reach = _reach(mine, direction[number])
+        bar[number] = reach.max() + _ROUNDING * np.abs(reach).max()
+    return Beyond(direction, bar)
+
+
+def _reach(vectors: Floats, direction: Floats) -> Floats:
+    reach: Floats = vectors.astype(np.float64) @ direction
+    return reach

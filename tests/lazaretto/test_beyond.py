@@ -1,0 +1,142 @@
+"""Records that differ from their class as found ones do: named with them, and no trusted one is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from sklearn.covariance import LedoitWolf
+from tests.lazaretto.detection_data import classes, policy, table
+
+import lazaretto as lz
+from lazaretto.detect.arrays import about_group_means
+from lazaretto.detect.base import Chunk
+from lazaretto.reference.calibrated import calibration_of
+from lazaretto.screen import _beyond, _sample
+from lazaretto.screen._neighbourhood import BEYOND
+from lazaretto.screen.again import Screened, at_rate, with_rate
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pytest
+
+    Floats = npt.NDArray[np.float32]
+
+TRUSTED = 1600
+
+
+@cache
+def fitted() -> lz.Reference:
+    return lz.Reference.fit(table(*classes(np.random.default_rng(31), TRUSTED)), policy())
+
+
+def triggered(seed: int, rows: int, triggers: int) -> tuple[pa.Table, set[str]]:
+    """A batch in which records that look like class 1, and are, are pushed one way."""
+    rng = np.random.default_rng(seed)
+    points, labels = classes(rng, rows)
+    bad = np.flatnonzero(labels == 0)[:triggers]
+    points[bad] += points[labels == 1].mean(0) - points[labels == 0].mean(0)
+    points[bad, -1] += rng.uniform(2, 4, len(bad)).astype(np.float32)
+    labels[bad] = 1
+    return table(points, labels), {f"r{row}" for row in bad}
+
+
+def named_beyond(found: lz.Screening) -> set[str]:
+    """Ids of records that are held for their direction."""
+    records = found.records
+    return {
+        name
+        for name, reasons in zip(
+            records["record_id"].to_pylist(), records["reasons"].to_pylist(), strict=True
+        )
+        if any(BEYOND in reason for reason in reasons)
+    }
+
+
+def test_the_direction_is_fishers_and_no_trusted_record_lies_beyond() -> None:
+    reference = fitted()
+    rows, label = reference.sample.embedding, reference.sample.label
+    assert label is not None
+    found = (rows[label == 2][:9] + np.linspace(0, 2, 16, dtype=np.float32)).astype(np.float32)
+    question = _beyond._question({2: found}, reference)
+    inside = about_group_means(rows.astype(np.float64), label)
+    apart = found.mean(0, dtype=np.float64) - rows[label == 2].mean(0, dtype=np.float64)
+    fisher = np.linalg.solve(LedoitWolf(assume_centered=True).fit(inside).covariance_, apart)
+    np.testing.assert_allclose(question.direction[2], fisher, rtol=1e-4, atol=1e-6)
+    assert np.isinf(question.bar[[0, 1, 3]]).all()
+    assert not question.holds_for(Chunk(rows, label)).any()
+    furthest = (rows[label == 2] @ fisher).argmax()
+    further = rows[label == 2][furthest] + 0.01 * fisher / np.linalg.norm(fisher)
+    one = further[None].astype(np.float32)
+    assert question.holds_for(Chunk(one, np.array([2]))).tolist() == [True]
+    assert question.holds_for(Chunk(one, np.array([1]))).tolist() == [False]
+
+
+def test_clean_records_are_named_as_seldom_as_they_are_the_furthest() -> None:
+    """Found records of the batch may be anything: of m clean ones m / (t + 1) lie beyond."""
+    reference, named, others = fitted(), 0, 0
+    label = reference.sample.label
+    assert label is not None
+    for seed in range(40):
+        points, labels = classes(np.random.default_rng([32, seed]), 1200)
+        mine = points[labels == 3]
+        question = _beyond._question({3: mine[:10]}, reference)
+        named += int(question.holds_for(Chunk(mine[10:], np.full(len(mine) - 10, 3))).sum())
+        others += len(mine) - 10
+    expected = others / ((label == 3).sum() + 1)
+    assert named <= expected + 4 * np.sqrt(expected)
+
+
+def test_triggers_that_look_ordinary_are_named_by_the_direction_of_the_others() -> None:
+    known = calibration_of(fitted())
+    batch, bad = triggered(33, 1200, 40)
+    found = lz.screen(batch, fitted(), policy())
+    beyond = named_beyond(found)
+    ids, p_value = found.records["record_id"].to_pylist(), found.records["p_value"].to_pylist()
+    held = {
+        name
+        for name, is_held in zip(ids, found.records["held"].to_pylist(), strict=True)
+        if is_held
+    }
+    assert len(held & bad) >= 0.5 * len(bad)
+    assert len(held - bad) <= 5
+    # One in three records of the class is as odd as this.
+    assert max(p for name, p in zip(ids, p_value, strict=True) if name in beyond & bad) > 0.33
+    (test,) = [test for test in found.tests if test.name == "neighbourhood"]
+    assert BEYOND in test.detail
+    screened = Screened.of(found.records, found.tests, known, policy(), None, over_batches=False)
+    for rate in (0.001, 0.05):  # a replay at another rate holds what a run there would
+        there = lz.screen(batch, fitted(), with_rate(policy(), rate))
+        assert at_rate(screened, rate).held.tolist() == there.records["held"].to_pylist()
+
+
+def test_who_only_watches_holds_none_of_them() -> None:
+    batch, _ = triggered(33, 1200, 40)
+    watching = policy(batch={"tests": {"neighbourhood": "shadow"}})
+    assert not named_beyond(lz.screen(batch, fitted(), watching))
+
+
+def test_of_a_batch_that_is_larger_than_its_sample_all_records_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where some are not judged: positions are the same."""
+    batch, _ = triggered(34, 1200, 40)
+    vectors = batch["embedding"].to_pylist()
+    for row in range(0, 1200, 31):
+        vectors[row] = [float("nan")] * 16
+    labels = batch["label"].to_pylist()
+    labels[5:9] = [None, 77, None, 77]
+    batch = pa.table(
+        {
+            "id": batch["id"],
+            "label": labels,
+            "embedding": pa.array(vectors, pa.list_(pa.float32(), 16)),
+        }
+    )
+    exclude = {f"r{row}" for row in range(3, 1200, 23)}
+    whole = named_beyond(lz.screen(batch, fitted(), policy(), exclude=exclude))
+    assert whole
+    monkeypatch.setattr(_sample, "SAMPLE_ROWS", 300)
+    assert named_beyond(lz.screen(batch, fitted(), policy(), exclude=exclude)) == whole

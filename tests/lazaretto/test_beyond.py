@@ -112,6 +112,18 @@ def test_triggers_that_look_ordinary_are_named_by_the_direction_of_the_others() 
         assert at_rate(screened, rate).held.tolist() == there.records["held"].to_pylist()
 
 
+def test_of_a_class_with_few_trusted_records_none_is_named_by_its_direction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the furthest of t trusted records lies one clean record of t + 1."""
+    batch, _ = triggered(33, 1200, 40)
+    assert named_beyond(lz.screen(batch, fitted(), policy()))
+    trusted = fitted().sample.label
+    assert trusted is not None
+    monkeypatch.setattr(_beyond, "FEWEST_TRUSTED", int((trusted == 1).sum()) + 1)
+    assert not named_beyond(lz.screen(batch, fitted(), policy()))
+
+
 def test_who_only_watches_holds_none_of_them() -> None:
     batch, _ = triggered(33, 1200, 40)
     watching = policy(batch={"tests": {"neighbourhood": "shadow"}})

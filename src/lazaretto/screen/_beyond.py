@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FEWEST_FOUND = 3
 """So many records, at least, say in which direction they differ."""
+FEWEST_TRUSTED = 100
+"""Of a class so many must be trusted: beyond the furthest of t lies one clean record of t + 1."""
 _ROUNDING = 1e-9
 
 
@@ -67,7 +69,7 @@ def find_beyond(
     Fisher's discriminant (1936): the difference of their mean from the mean of their class, by the
     inverse of the covariance within classes. No trusted record of the class lies further out that
     way than those that are named here. So of m clean records of the class about ``m / (t + 1)`` are
-    named with it, where t are trusted; and none where nothing was found.
+    named with it, where t are trusted, at least `FEWEST_TRUSTED`. None is where nothing was found.
 
     Per class the direction is that of the records that are found at the lowest level, so that it is
     the same at any level that a policy asks for.
@@ -83,11 +85,15 @@ def find_beyond(
     Returns:
         Positions, int64 (n,), and the level from which on each is named, float64 (n,).
     """
-    lowest = np.full(max(1, len(reference.classes)), np.inf)
+    classes = max(1, len(reference.classes))
+    enough = np.bincount(_classes_of(reference), minlength=classes) >= FEWEST_TRUSTED
+    lowest = np.full(classes, np.inf)
     np.minimum.at(lowest, label, level)
     first = [np.flatnonzero((label == k) & (level <= low)) for k, low in enumerate(lowest)]
     asked = [
-        k for k, rows in enumerate(first) if lowest[k] <= HIGHEST and len(rows) >= FEWEST_FOUND
+        k
+        for k, rows in enumerate(first)
+        if enough[k] and lowest[k] <= HIGHEST and len(rows) >= FEWEST_FOUND
     ]
     if not asked:
         return np.empty(0, dtype=np.int64), np.empty(0)
@@ -102,9 +108,7 @@ def find_beyond(
 def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
     """In which direction records of some classes differ, and how far trusted ones go that way."""
     trusted = reference.sample.embedding.astype(np.float64)
-    of = np.zeros(len(trusted), dtype=np.int64)
-    if reference.sample.label is not None:
-        of = reference.sample.label
+    of = _classes_of(reference)
     inside = about_group_means(trusted, of)
     least = LEAST_WITHIN * float(np.square(inside).mean())
     white = whitening(ledoit_wolf(inside), least=least)[0]
@@ -112,13 +116,17 @@ def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
     direction, bar = np.zeros((classes, trusted.shape[1])), np.full(classes, np.inf)
     for number, vectors in found.items():
         mine = trusted[of == number]
-        if not len(mine):
-            continue
         apart = vectors.astype(np.float64).mean(0) - mine.mean(0)
         direction[number] = white.T @ (white @ apart)
         reach = _reach(mine, direction[number])
         bar[number] = reach.max() + _ROUNDING * np.abs(reach).max()
     return Beyond(direction, bar)
+
+
+def _classes_of(reference: Reference) -> Ints:
+    """Class of each trusted record, int64 (t,); all of one without labels."""
+    label = reference.sample.label
+    return np.zeros(len(reference.sample.embedding), dtype=np.int64) if label is None else label
 
 
 def _reach(vectors: Floats, direction: Floats) -> Floats:

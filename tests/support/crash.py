@@ -170,18 +170,22 @@ def _save(url: str, folder: Path, name: str) -> None:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy)
     if url.startswith("postgresql"):
-        first = f"DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}"
-        _postgres(url, first, f"CREATE TABLE {name}.{{table}} AS TABLE public.{{table}}")
+        _postgres(
+            url,
+            f"DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}",
+            f"CREATE TABLE {name}.{{table}} AS TABLE public.{{table}}",
+        )
 
 
 def _restore(url: str, folder: Path, name: str) -> None:
     shutil.rmtree(folder)
     shutil.copytree(folder.with_suffix(f".{name}"), folder)
     if url.startswith("postgresql"):
-        # No triggers and no foreign keys meanwhile. To truncate took a second, for a few rows.
-        first = "SET LOCAL session_replication_role = replica"
-        again = f"INSERT INTO public.{{table}} SELECT * FROM {name}.{{table}}"
-        _postgres(url, first, f"DELETE FROM public.{{table}}; {again}")
+        _postgres(
+            url,
+            "TRUNCATE {all}",
+            f"INSERT INTO public.{{table}} SELECT * FROM {name}.{{table}}",
+        )
 
 
 def _postgres(url: str, first: str, for_each_table: str) -> None:
@@ -189,9 +193,11 @@ def _postgres(url: str, first: str, for_each_table: str) -> None:
 
     from lazaretto.storage.column_types import metadata
 
-    each = [for_each_table.format(table=f'"{one.name}"') for one in metadata.sorted_tables]
+    names = [f'"{table.name}"' for table in metadata.sorted_tables]
     with sa.create_engine(url).begin() as connection:
-        connection.exec_driver_sql("; ".join([first, *each]))
+        connection.exec_driver_sql(first.format(all=", ".join(names)))
+        for name in names:
+            connection.exec_driver_sql(for_each_table.format(table=name))
 
 
 if __name__ == "__main__":

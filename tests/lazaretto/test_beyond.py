@@ -116,12 +116,15 @@ def test_of_a_class_with_few_trusted_records_none_is_named_by_its_direction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beyond the furthest of t trusted records lies one clean record of t + 1."""
-    batch, _ = triggered(33, 1200, 40)
-    assert named_beyond(lz.screen(batch, fitted(), policy()))
     trusted = fitted().sample.label
     assert trusted is not None
     monkeypatch.setattr(_beyond, "FEWEST_TRUSTED", int((trusted == 1).sum()) + 1)
-    assert not named_beyond(lz.screen(batch, fitted(), policy()))
+    for rows, triggers, some in ((1200, 40, True), (2400, 80, False)):
+        batch, _ = triggered(33, rows, triggers)
+        assert batch["label"].to_pylist().count(1) > (trusted == 1).sum() or some
+        assert bool(named_beyond(lz.screen(batch, fitted(), policy()))) == some
+    monkeypatch.undo()
+    assert named_beyond(lz.screen(batch, fitted(), policy()))
 
 
 def test_who_only_watches_holds_none_of_them() -> None:

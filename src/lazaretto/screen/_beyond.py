@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 FEWEST_FOUND = 3
 """So many records, at least, say in which direction they differ."""
 FEWEST_TRUSTED = 100
-"""Of a class so many must be trusted: beyond the furthest of t lies one clean record of t + 1."""
+"""Of a class so many must be trusted, or as many as the batch has: one clean record of t + 1 lies
+beyond the furthest of t."""
 _ROUNDING = 1e-9
 
 
@@ -69,7 +70,8 @@ def find_beyond(
     Fisher's discriminant (1936): the difference of their mean from the mean of their class, by the
     inverse of the covariance within classes. No trusted record of the class lies further out that
     way than those that are named here. So of m clean records of the class about ``m / (t + 1)`` are
-    named with it, where t are trusted, at least `FEWEST_TRUSTED`. None is where nothing was found.
+    named with it, where t are trusted: one at most, or one of `FEWEST_TRUSTED`. None is where
+    nothing was found.
 
     Per class the direction is that of the records that are found at the lowest level, so that it is
     the same at any level that a policy asks for.
@@ -86,7 +88,9 @@ def find_beyond(
         Positions, int64 (n,), and the level from which on each is named, float64 (n,).
     """
     classes = max(1, len(reference.classes))
-    enough = np.bincount(_classes_of(reference), minlength=classes) >= FEWEST_TRUSTED
+    trusted = np.bincount(_classes_of(reference), minlength=classes)
+    there = np.bincount(class_numbers(scored.label, reference.classes), minlength=classes)
+    enough = (trusted >= FEWEST_TRUSTED) | (trusted >= there)
     lowest = np.full(classes, np.inf)
     np.minimum.at(lowest, label, level)
     first = [np.flatnonzero((label == k) & (level <= low)) for k, low in enumerate(lowest)]

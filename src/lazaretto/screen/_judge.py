@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from lazaretto.detect.base import Chunk
 from lazaretto.reference._partition import SMALLEST_REFERENCE
 from lazaretto.reference.calibrated import apart_of
 from lazaretto.screen._decide import (
@@ -20,7 +20,7 @@ from lazaretto.screen._decide import (
     verdict_of,
 )
 from lazaretto.screen._groups import numbered
-from lazaretto.screen._matching import CloseTo
+from lazaretto.screen._matching import CloseTo, positions_in
 from lazaretto.screen._neighbourhood import named_at
 from lazaretto.screen._over_batches import suspects_of
 from lazaretto.screen._parts import look_at_parts
@@ -91,13 +91,8 @@ def judge(
     held[list(scored.problems)] = True
     whose = {column: numbered(texts) for column, texts in scored.groups.items()}
     alone, budget = pool is None or not pool.is_joint, decided.budget
-    sample, complete = scored.sample, len(scored.sample.position) == int(usable.sum())
-
-    def matching(question: Question) -> Ints:
-        if not complete:
-            return find(question)
-        return sample.position[question.holds_for(Chunk(sample.embedding, sample.label))]
-
+    complete = len(scored.sample.position) == int(usable.sum())
+    matching = partial(positions_in, scored.sample) if complete else find
     parts = look_at_parts(
         scored, measured, whose, reference, policy, budget, matching, earlier=earlier, alone=alone
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lazaretto.detect.arrays import Floats
     from lazaretto.policy import Policy
     from lazaretto.reference import Reference
+    from lazaretto.screen._sample import Sample
 
 
 class Question(Protocol):
@@ -50,6 +51,11 @@ class CloseTo:
         """See `Question`."""
         nearest = NeighbourIndex(self.centers).search(chunk, 1).distance[:, 0]
         return np.asarray(nearest <= self.radius, dtype=bool)
+
+
+def positions_in(sample: Sample, question: Question) -> npt.NDArray[np.int64]:
+    """Positions of the records of a sample for which a question holds, int64 (m,)."""
+    return sample.position[question.holds_for(Chunk(sample.embedding, sample.label))]
 
 
 def positions_where(

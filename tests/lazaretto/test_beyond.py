@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from sklearn.covariance import LedoitWolf
 from tests.lazaretto.detection_data import classes, policy, table
 
@@ -20,7 +21,6 @@ from lazaretto.screen.again import Screened, at_rate, with_rate
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pytest
 
     Floats = npt.NDArray[np.float32]
 
@@ -28,8 +28,9 @@ TRUSTED = 1600
 
 
 @cache
-def fitted() -> lz.Reference:
-    return lz.Reference.fit(table(*classes(np.random.default_rng(31), TRUSTED)), policy())
+def fitted(width: int = 16) -> lz.Reference:
+    rows = classes(np.random.default_rng(31), TRUSTED, width=width)
+    return lz.Reference.fit(table(*rows), policy())
 
 
 def triggered(seed: int, rows: int, triggers: int) -> tuple[pa.Table, set[str]]:
@@ -61,26 +62,32 @@ def test_the_direction_is_fishers_and_no_trusted_record_lies_beyond() -> None:
     assert label is not None
     found = (rows[label == 2][:9] + np.linspace(0, 2, 16, dtype=np.float32)).astype(np.float32)
     question = _beyond._question({2: found}, reference)
-    inside = about_group_means(rows.astype(np.float64), label)
-    apart = found.mean(0, dtype=np.float64) - rows[label == 2].mean(0, dtype=np.float64)
-    fisher = np.linalg.solve(LedoitWolf(assume_centered=True).fit(inside).covariance_, apart)
-    np.testing.assert_allclose(question.direction[2], fisher, rtol=1e-4, atol=1e-6)
-    assert np.isinf(question.bar[[0, 1, 3]]).all()
+    mine = np.flatnonzero(label == 2)
+    for fold, (direction, bar) in enumerate(zip(question.direction, question.bar, strict=True)):
+        seen = np.ones(len(rows), dtype=bool)
+        for number in range(4):
+            seen[np.flatnonzero(label == number)[fold :: _beyond.PARTS]] = False
+        inside = about_group_means(rows[seen].astype(np.float64), label[seen])
+        covariance = LedoitWolf(assume_centered=True).fit(inside).covariance_
+        mean = rows[seen & (label == 2)].mean(0, dtype=np.float64)
+        fisher = np.linalg.solve(covariance, found.mean(0, dtype=np.float64) - mean)
+        np.testing.assert_allclose(direction[2], fisher, rtol=1e-3, atol=1e-5)
+        assert bar[2] == pytest.approx((rows[mine[fold :: _beyond.PARTS]] @ fisher).max(), rel=1e-3)
+        assert np.isinf(bar[[0, 1, 3]]).all()
     assert not question.holds_for(Chunk(rows, label)).any()
-    furthest = (rows[label == 2] @ fisher).argmax()
-    further = rows[label == 2][furthest] + 0.01 * fisher / np.linalg.norm(fisher)
-    one = further[None].astype(np.float32)
+    one = rows[mine].max(0)[None] + 20 * found.mean(0)
     assert question.holds_for(Chunk(one, np.array([2]))).tolist() == [True]
     assert question.holds_for(Chunk(one, np.array([1]))).tolist() == [False]
 
 
-def test_clean_records_are_named_as_seldom_as_they_are_the_furthest() -> None:
-    """Found records of the batch may be anything: of m clean ones m / (t + 1) lie beyond."""
-    reference, named, others = fitted(), 0, 0
+@pytest.mark.parametrize("width", [16, 160])
+def test_clean_records_are_named_as_seldom_as_they_are_the_furthest(width: int) -> None:
+    """Found records may be anything: of m clean ones m / (t + 1) lie beyond, however wide."""
+    reference, named, others = fitted(width), 0, 0
     label = reference.sample.label
     assert label is not None
     for seed in range(40):
-        points, labels = classes(np.random.default_rng([32, seed]), 1200)
+        points, labels = classes(np.random.default_rng([32, seed]), 1200, width=width)
         mine = points[labels == 3]
         question = _beyond._question({3: mine[:10]}, reference)
         named += int(question.holds_for(Chunk(mine[10:], np.full(len(mine) - 10, 3))).sum())

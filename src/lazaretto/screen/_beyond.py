@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import solve
 
 from lazaretto.detect.arrays import about_group_means
-from lazaretto.detect.covariance import ledoit_wolf, whitening
+from lazaretto.detect.covariance import ledoit_wolf
 from lazaretto.detect.mahalanobis import LEAST_WITHIN
 from lazaretto.screen._measured import class_numbers
 from lazaretto.screen._scan import HIGHEST
@@ -29,6 +30,10 @@ FEWEST_FOUND = 3
 FEWEST_TRUSTED = 100
 """Of a class so many must be trusted, or as many as the batch has: one clean record of t + 1 lies
 beyond the furthest of t."""
+FEWEST_LEFT = 20
+"""No class with fewer trusted records is asked: its parts would have hardly any."""
+PARTS = 5
+"""Of the trusted records."""
 _ROUNDING = 1e-9
 
 
@@ -36,10 +41,13 @@ _ROUNDING = 1e-9
 class Beyond:
     """Does a record lie further out, in the direction of its class, than any trusted one?
 
+    There are several directions, of which each was computed without a part of the trusted records,
+    and it has to be further out than all of that part.
+
     Attributes:
-        direction: float64 (c, d), by class.
-        bar: float64 (c,), how far the furthest trusted record of each class is; infinite where
-            nothing was found of the class.
+        direction: float64 (parts, c, d), by part and class.
+        bar: float64 (parts, c), how far the furthest trusted record of the part and class is;
+            infinite where nothing was found of the class.
     """
 
     direction: Floats
@@ -48,9 +56,10 @@ class Beyond:
     def holds_for(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
         """See `lazaretto.screen._matching.Question`."""
         holds = np.zeros(len(chunk), dtype=bool)
-        for number in np.flatnonzero(np.isfinite(self.bar)).tolist():
+        for number in np.flatnonzero(np.isfinite(self.bar).all(0)).tolist():
             rows = slice(None) if chunk.label is None else np.flatnonzero(chunk.label == number)
-            holds[rows] = _reach(chunk.embedding[rows], self.direction[number]) > self.bar[number]
+            reach = _reach(chunk.embedding[rows], self.direction[:, number].T)
+            holds[rows] = (reach > self.bar[:, number]).all(1)
         return holds
 
 
@@ -90,7 +99,7 @@ def find_beyond(
     classes = max(1, len(reference.classes))
     trusted = np.bincount(_classes_of(reference), minlength=classes)
     there = np.bincount(class_numbers(scored.label, reference.classes), minlength=classes)
-    enough = (trusted >= FEWEST_TRUSTED) | (trusted >= there)
+    enough = (trusted >= FEWEST_TRUSTED) | (trusted >= np.maximum(there, FEWEST_LEFT))
     lowest = np.full(classes, np.inf)
     np.minimum.at(lowest, label, level)
     first = [np.flatnonzero((label == k) & (level <= low)) for k, low in enumerate(lowest)]
@@ -110,20 +119,32 @@ def find_beyond(
 
 
 def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
-    """In which direction records of some classes differ, and how far trusted ones go that way."""
-    trusted = reference.sample.embedding.astype(np.float64)
-    of = _classes_of(reference)
-    inside = about_group_means(trusted, of)
-    least = LEAST_WITHIN * float(np.square(inside).mean())
-    white = whitening(ledoit_wolf(inside), least=least)[0]
+    """In which directions records of some classes differ, and how far trusted ones go that way.
+
+    A covariance is smaller along any direction for the records that it was computed of than for
+    others, the more so the more dimensions there are. So trusted records are compared by a
+    direction that has not seen them, as it has not seen those of the batch (cross-conformal: Vovk,
+    2015, section 3).
+    """
+    trusted, of = reference.sample.embedding.astype(np.float64), _classes_of(reference)
     classes = max(1, len(reference.classes))
-    direction, bar = np.zeros((classes, trusted.shape[1])), np.full(classes, np.inf)
-    for number, vectors in found.items():
-        mine = trusted[of == number]
-        apart = vectors.astype(np.float64).mean(0) - mine.mean(0)
-        direction[number] = white.T @ (white @ apart)
-        reach = _reach(mine, direction[number])
-        bar[number] = reach.max() + _ROUNDING * np.abs(reach).max()
+    direction = np.zeros((PARTS, classes, trusted.shape[1]))
+    bar = np.full((PARTS, classes), np.inf)
+    # Of each class every fifth: its records may be sorted.
+    part = np.zeros(len(of), dtype=np.int64)
+    for number in np.unique(of).tolist():
+        mine = np.flatnonzero(of == number)
+        part[mine] = np.arange(len(mine)) % PARTS
+    for fold in range(PARTS):
+        seen = part != fold
+        inside = about_group_means(trusted[seen], of[seen])
+        spread = ledoit_wolf(inside)
+        spread[np.diag_indices_from(spread)] += LEAST_WITHIN * float(np.square(inside).mean())
+        for number, vectors in found.items():
+            apart = vectors.astype(np.float64).mean(0) - trusted[seen & (of == number)].mean(0)
+            direction[fold, number] = solve(spread, apart, assume_a="pos")
+            reach = _reach(trusted[~seen & (of == number)], direction[fold, number])
+            bar[fold, number] = reach.max() + _ROUNDING * np.abs(reach).max()
     return Beyond(direction, bar)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import solve
 
 from lazaretto.detect.arrays import about_group_means
 from lazaretto.detect.covariance import ledoit_wolf
@@ -142,7 +141,7 @@ def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
         spread[np.diag_indices_from(spread)] += LEAST_WITHIN * float(np.square(inside).mean())
         for number, vectors in found.items():
             apart = vectors.astype(np.float64).mean(0) - trusted[seen & (of == number)].mean(0)
-            direction[fold, number] = solve(spread, apart, assume_a="pos")
+            direction[fold, number] = np.linalg.solve(spread, apart)
             reach = _reach(trusted[~seen & (of == number)], direction[fold, number])
             bar[fold, number] = reach.max() + _ROUNDING * np.abs(reach).max()
     return Beyond(direction, bar)

@@ -231,12 +231,12 @@ def _fixed_width(values: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any
         return None
     present = values.is_valid().to_numpy(zero_copy_only=False)
     width = max(1, values.type.bit_width // 8)
+    dense = b"".join(_leaf_bytes(values.drop_null()))
+    cells = np.frombuffer(dense, np.uint8).reshape(-1, width)
     if not values.null_count:
-        whole = b"".join(_leaf_bytes(values))
-        return present, np.frombuffer(whole, np.uint8).reshape(-1, width)
+        return present, cells
     out = np.zeros((len(values), width), dtype=np.uint8)
-    for part in _leaf_bytes(values.drop_null()):
-        out[present] = np.frombuffer(part, np.uint8).reshape(-1, width)
+    out[present] = cells
     return present, out
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import pyarrow as pa
+    from threadpoolctl import ThreadpoolController
 
     from lazaretto.batch import Stretch
     from lazaretto.engine.base import Job, Output, Run
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 THREADS = 8
 """Stretches at once, at most: each needs memory of its own."""
 SIDE_BY_SIDE_ROWS = 16_384
-"""Records of a stretch where several are worked on at once."""
+"""Records of a stretch where several are worked on at once. To ask for that pays for more records
+than these: it looks for the libraries and opens the batch once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ class LocalEngine:
     ) -> Iterator[tuple[Stretch | None, Output]]:
         """Works on one stretch after the other, or on several at once; see `Engine.map`."""
         rows = task_rows or self.task_rows
-        if side_by_side and (threads := _library_threads()) > 1:
+        if side_by_side:
+            libraries = _libraries()
+            threads = max((one["num_threads"] for one in libraries.info()), default=1)
             stretches = stretches_of(extents(), rows or SIDE_BY_SIDE_ROWS)
-            if len(stretches) > 1:
-                yield from _side_by_side(here, stretches, threads)
+            if min(threads, len(stretches)) > 1:
+                yield from _side_by_side(here, stretches, libraries, threads)
                 return
         if rows is None:
             yield None, here(None)
@@ -69,23 +73,21 @@ class LocalEngine:
             yield stretch, here(stretch)
 
 
-def _library_threads() -> int:
-    """Threads that the libraries of this process take for one operation."""
-    from threadpoolctl import threadpool_info
+def _libraries() -> ThreadpoolController:
+    """The libraries of this process that have threads of their own."""
+    from threadpoolctl import ThreadpoolController
 
-    return max((int(one["num_threads"]) for one in threadpool_info()), default=1)
+    return ThreadpoolController()
 
 
 def _side_by_side(
-    here: Run, stretches: Sequence[Stretch], threads: int
+    here: Run, stretches: Sequence[Stretch], libraries: ThreadpoolController, threads: int
 ) -> Iterator[tuple[Stretch, Output]]:
     """Works on several stretches at once; the libraries' threads are shared out among them.
 
     Few results wait to be read, so memory does not grow with the batch.
     """
-    from threadpoolctl import ThreadpoolController
-
-    libraries, workers = ThreadpoolController(), min(threads, THREADS, len(stretches))
+    workers = min(threads, THREADS, len(stretches))
 
     def share() -> None:
         # OpenMP counts for each thread that calls it, BLAS for the process.

@@ -11,7 +11,6 @@ from lazaretto.detect.arrays import about_group_means
 from lazaretto.detect.covariance import ledoit_wolf
 from lazaretto.detect.mahalanobis import LEAST_WITHIN
 from lazaretto.screen._measured import class_numbers
-from lazaretto.screen._scan import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,10 @@ FEWEST_LEFT = 20
 """No class with fewer trusted records is asked: its parts would have hardly any."""
 PARTS = 5
 """Of the trusted records."""
+COVARIANCE_ROWS = 20_000
+"""About so many trusted records, at most, give the covariance: memory is bounded by it."""
 _ROUNDING = 1e-9
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +46,21 @@ class Beyond:
     and it has to be further out than all of that part.
 
     Attributes:
-        direction: float64 (parts, c, d), by part and class.
-        bar: float64 (parts, c), how far the furthest trusted record of the part and class is;
-            infinite where nothing was found of the class.
+        number: int64 (k,), the classes that are asked.
+        direction: float64 (k, parts, d).
+        bar: float64 (k, parts), how far the furthest trusted record of the part is.
     """
 
+    number: Ints
     direction: Floats
     bar: Floats
 
     def holds_for(self, chunk: Chunk) -> npt.NDArray[np.bool_]:
         """See `lazaretto.screen._matching.Question`."""
         holds = np.zeros(len(chunk), dtype=bool)
-        for number in np.flatnonzero(np.isfinite(self.bar).all(0)).tolist():
+        for number, direction, bar in zip(self.number, self.direction, self.bar, strict=True):
             rows = slice(None) if chunk.label is None else np.flatnonzero(chunk.label == number)
-            reach = _reach(chunk.embedding[rows], self.direction[:, number].T)
-            holds[rows] = (reach > self.bar[:, number]).all(1)
+            holds[rows] = (_reach(chunk.embedding[rows], direction.T) > bar).all(1)
         return holds
 
 
@@ -95,26 +97,25 @@ def find_beyond(
     Returns:
         Positions, int64 (n,), and the level from which on each is named, float64 (n,).
     """
+    lowest = {number: level[label == number].min() for number in np.unique(label).tolist()}
+    found = {number: vector[(label == number) & (level <= low)] for number, low in lowest.items()}
+    found = {number: rows for number, rows in found.items() if len(rows) >= FEWEST_FOUND}
+    if found:
+        enough = _enough_trusted(scored, reference)
+        found = {number: rows for number, rows in found.items() if enough[number]}
+    if not found:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    position = matching(_question(found, reference))
+    number = class_numbers(scored.label.take(position), reference.classes)
+    return position, np.array([lowest[one] for one in number.tolist()], dtype=np.float64)
+
+
+def _enough_trusted(scored: Scored, reference: Reference) -> npt.NDArray[np.bool_]:
+    """Of which classes enough records are trusted, bool (c,)."""
     classes = max(1, len(reference.classes))
     trusted = np.bincount(_classes_of(reference), minlength=classes)
     there = np.bincount(class_numbers(scored.label, reference.classes), minlength=classes)
-    enough = (trusted >= FEWEST_TRUSTED) | (trusted >= np.maximum(there, FEWEST_LEFT))
-    lowest = np.full(classes, np.inf)
-    np.minimum.at(lowest, label, level)
-    first = [np.flatnonzero((label == k) & (level <= low)) for k, low in enumerate(lowest)]
-    asked = [
-        k
-        for k, rows in enumerate(first)
-        if enough[k] and lowest[k] <= HIGHEST and len(rows) >= FEWEST_FOUND
-    ]
-    if not asked:
-        return np.empty(0, dtype=np.int64), np.empty(0)
-    question = _question({k: vector[first[k]] for k in asked}, reference)
-    position = matching(question)
-    if not reference.classes:
-        return position, np.full(len(position), lowest[0])
-    texts = scored.label.take(position)
-    return position, lowest[class_numbers(texts, reference.classes)]
+    return (trusted >= FEWEST_TRUSTED) | (trusted >= np.maximum(there, FEWEST_LEFT))
 
 
 def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
@@ -125,26 +126,28 @@ def _question(found: dict[int, Floats], reference: Reference) -> Beyond:
     direction that has not seen them, as it has not seen those of the batch (cross-conformal: Vovk,
     2015, section 3).
     """
-    trusted, of = reference.sample.embedding.astype(np.float64), _classes_of(reference)
-    classes = max(1, len(reference.classes))
-    direction = np.zeros((PARTS, classes, trusted.shape[1]))
-    bar = np.full((PARTS, classes), np.inf)
-    # Of each class every fifth: its records may be sorted.
-    part = np.zeros(len(of), dtype=np.int64)
+    trusted, of = reference.sample.embedding, _classes_of(reference)
+    place = np.empty(len(of), dtype=np.int64)  # within the class: records may be sorted by it
     for number in np.unique(of).tolist():
-        mine = np.flatnonzero(of == number)
-        part[mine] = np.arange(len(mine)) % PARTS
-    for fold in range(PARTS):
-        seen = part != fold
-        inside = about_group_means(trusted[seen], of[seen])
+        mine = of == number
+        place[mine] = np.arange(mine.sum())
+    part = place % PARTS
+    # A large reference is thinned out for the covariance; its furthest records are those of all.
+    known = np.flatnonzero(place // PARTS % -(-len(of) // COVARIANCE_ROWS) == 0)
+    rows, label, fold = trusted[known].astype(np.float64), of[known], part[known]
+    direction = np.empty((len(found), PARTS, trusted.shape[1]))
+    bar = np.empty((len(found), PARTS))
+    for left_out in range(PARTS):
+        seen = fold != left_out
+        inside = about_group_means(rows[seen], label[seen])
         spread = ledoit_wolf(inside)
         spread[np.diag_indices_from(spread)] += LEAST_WITHIN * float(np.square(inside).mean())
-        for number, vectors in found.items():
-            apart = vectors.astype(np.float64).mean(0) - trusted[seen & (of == number)].mean(0)
-            direction[fold, number] = np.linalg.solve(spread, apart)
-            reach = _reach(trusted[~seen & (of == number)], direction[fold, number])
-            bar[fold, number] = reach.max() + _ROUNDING * np.abs(reach).max()
-    return Beyond(direction, bar)
+        for column, (number, vectors) in enumerate(found.items()):
+            apart = vectors.astype(np.float64).mean(0) - rows[seen & (label == number)].mean(0)
+            own = direction[column, left_out] = np.linalg.solve(spread, apart)
+            reach = _reach(trusted[(of == number) & (part == left_out)], own)
+            bar[column, left_out] = reach.max() + _ROUNDING * np.abs(reach).max()
+    return Beyond(np.array(list(found), dtype=np.int64), direction, bar)
 
 
 def _classes_of(reference: Reference) -> Ints:
@@ -154,5 +157,7 @@ def _classes_of(reference: Reference) -> Ints:
 
 
 def _reach(vectors: Floats, direction: Floats) -> Floats:
-    reach: Floats = vectors.astype(np.float64) @ direction
-    return reach
+    """How far each vector is, float64; by blocks, since a reference may have a million."""
+    blocks = range(0, max(1, len(vectors)), _BLOCK)
+    reach = [vectors[start : start + _BLOCK].astype(np.float64) @ direction for start in blocks]
+    return np.concatenate(reach)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lazaretto.engine import SIDE_BY_SIDE_ROWS
 from lazaretto.errors import ReferenceMismatchError
 from lazaretto.stages.spread import cut_out
 from lazaretto.storage.sidecars import read_stretch, read_table
@@ -105,10 +106,6 @@ class Scoring:
 
         return run
 
-    def asking(self, question: Question) -> Asking:
-        """The search for records of the same batch for which a question holds."""
-        return Asking(self, question)
-
     def loaded(self, store: Store) -> Loaded:
         """Loads it on another machine.
 
@@ -195,13 +192,13 @@ def screened(
     from lazaretto.screen._score import gathered
 
     before, vectors = [0], list[pa.Table]()
-    reference = loaded.reference
+    reference, large = loaded.reference, job.records.rows > SIDE_BY_SIDE_ROWS
 
     def extents() -> list[int]:
         return loaded.data().extents()
 
     def pieces() -> Iterator[Piece]:
-        for _, output in engine.map(job, job.here(loaded), extents, side_by_side=True):
+        for _, output in engine.map(job, job.here(loaded), extents, side_by_side=large):
             piece = Piece.of_tables(output)
             before.append(before[-1] + piece.judged)
             if job.sample is not None:
@@ -211,8 +208,8 @@ def screened(
             yield piece
 
     def find(question: Question) -> Ints:
-        asking = job.asking(question)
-        done = engine.map(asking, asking.here(loaded), extents, side_by_side=True)
+        asking = Asking(job, question)
+        done = engine.map(asking, asking.here(loaded), extents, side_by_side=large)
         found = [
             whole(output["found"])["position"].to_numpy() + before[0 if one is None else one.number]
             for one, output in done

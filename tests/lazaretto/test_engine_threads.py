@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Barrier, Event, get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from yard import blobs
 
 from lazaretto import stages
 from lazaretto.engine import LocalEngine
-from lazaretto.errors import ReferenceMismatchError
+from lazaretto.errors import ChangedFileError, ReferenceMismatchError
 from lazaretto.reference import Reference
 from lazaretto.screen import _score, screen
 from lazaretto.storage.sidecars import read_table
@@ -128,3 +129,17 @@ def test_a_batch_is_screened_by_three_threads_as_by_one(
     np.testing.assert_allclose(stored["score"], found["score"], atol=1e-6)
     np.testing.assert_allclose(stored["p_value"], found["p_value"], atol=1e-6)
     assert len(set(stored["p_value"].to_pylist())) > 100
+
+
+def test_changed_bytes_are_refused_whichever_thread_reads_them(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    batch = yard.receive("monday", blobs(40_000, seed=8)).id
+    stages.validate(yard.workspace, batch, yard.policy)
+    stages.embed(yard.workspace, batch, yard.policy)
+    (stored,) = Path(yard.workspace.store.root).rglob("data-*.arrow")
+    data = bytearray(stored.read_bytes())
+    data[-200_000] ^= 1
+    stored.chmod(0o600)
+    stored.write_bytes(data)
+    with threadpool_limits(3), pytest.raises(ChangedFileError, match="Nothing of it was used"):
+        stages.screen(yard.workspace, batch, yard.policy)
